@@ -55,7 +55,7 @@ async fn disabled_account_is_out_until_enabled() {
         1
     );
     assert_eq!(chrome.end_reason().await, "account_disabled");
-    assert_eq!(portal.browser(CHROME).sign_in(&nora).await.status, 401);
+    assert_eq!(portal.browser(CHROME).sign_in(nora).await.status, 401);
     let row = &portal.audit("user_disabled").await[0];
     assert_eq!(
         (row.actor_session, row.user),
@@ -216,7 +216,7 @@ async fn forced_change_requires_new_password_at_sign_in() {
     tries(&[("new_password", "a sentence of my own")])
         .await
         .expect(200);
-    assert_eq!(portal.browser(CHROME).sign_in(&nora).await.status, 401);
+    assert_eq!(portal.browser(CHROME).sign_in(nora).await.status, 401);
     let again = TestUser {
         password: "a sentence of my own".to_owned(),
         ..nora.clone()
@@ -231,7 +231,7 @@ async fn forced_change_applies_to_desktops() {
     let Office { portal, nora, .. } = &office;
     office.act("admin_require_password", nora, &[]).await;
     let desktop = portal.desktop("mac");
-    let asked = desktop.sign_in(&nora).await.expect(403);
+    let asked = desktop.sign_in(nora).await.expect(403);
     assert_eq!(asked.problem(), "password_change_required");
     let body = json!({ "email": nora.email, "password": nora.password, "new_password": "a sentence of my own",
         "device": { "device_id": "mac", "device_name": "Mac", "os": "macOS 15", "platform": "macos" } });

@@ -165,7 +165,7 @@ async fn users_without_sessions_are_listed_and_manageable() {
         .post_action("admin_disable_person", nora, &[])
         .await
         .expect(200);
-    let refused = portal.browser(CHROME).sign_in(&nora).await;
+    let refused = portal.browser(CHROME).sign_in(nora).await;
     assert_eq!(refused.status, 401);
     assert_eq!(
         page(admin, "state=disabled").await.row("nora"),
