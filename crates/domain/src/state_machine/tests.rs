@@ -131,12 +131,13 @@ impl Tab {
     /// The result of a check right after a user action.
     fn live_result(&self) -> Input {
         Input::CheckedLive {
-            times: self.times_after_activity(),
+            times: self.active_times(),
             is_page_outdated: false,
         }
     }
 
-    fn times_after_activity(&self) -> ExpiryTimes {
+    /// The expiry times right after a user action.
+    fn active_times(&self) -> ExpiryTimes {
         ExpiryTimes {
             idle_expires_at: self.now + IDLE,
             ..TIMES

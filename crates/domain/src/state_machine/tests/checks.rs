@@ -33,10 +33,7 @@ fn uncertainty_starts_a_check_and_holds_requests() {
         let effects = tab.finish_check_live();
         assert_eq!(
             effects,
-            [
-                Effect::AnnounceLive(tab.times_after_activity()),
-                Effect::ReleaseRequests
-            ],
+            [Effect::AnnounceLive(tab.active_times()), Effect::ReleaseRequests],
             "{input:?}"
         );
         assert_eq!(tab.status(), MonitorStatus::Live, "{input:?}");
@@ -188,7 +185,7 @@ fn retry_delay_doubles_and_resets_after_success() {
     assert_eq!(tab.advance(UNKNOWN_RETRY_DELAYS[0]), [Effect::Check]);
     assert_eq!(delays(&mut tab, 2), [2, 4]);
     // So is the report of another tab.
-    tab.handle(Input::OtherTabLive(tab.times_after_activity()));
+    tab.handle(Input::OtherTabLive(tab.active_times()));
     tab.handle(Input::RequestFailed);
     assert_eq!(delays(&mut tab, 2), [2, 4]);
 }
@@ -260,7 +257,7 @@ fn successful_check_overrides_the_offline_state() {
             tab.handle(Input::BecameVisible);
             tab.finish_check_live()
         },
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.active_times())),
     ] {
         let mut tab = Tab::new();
         tab.handle(Input::WentOffline);
@@ -292,7 +289,7 @@ fn hidden_tab_stops_retrying_until_visible() {
 fn results_of_other_tabs_count_as_checks() {
     let mut tab = Tab::new();
     tab.advance(50 * SECOND);
-    let times = tab.times_after_activity();
+    let times = tab.active_times();
     assert_eq!(tab.handle(Input::OtherTabLive(times)), [Effect::ReleaseRequests]);
     assert_eq!(tab.next_check_in(), MINUTE);
     tab.handle(Input::RequestFailed);
@@ -305,7 +302,7 @@ fn results_of_other_tabs_count_as_checks() {
 fn user_activity_extends_and_delays_no_check() {
     let mut tab = Tab::new();
     tab.advance(40 * SECOND);
-    let moved = tab.times_after_activity();
+    let moved = tab.active_times();
     assert_eq!(tab.handle(Input::UserActed), [Effect::AnnounceLive(moved)]);
     assert_eq!(tab.machine.times, moved);
     assert_eq!(tab.next_check_in(), 20 * SECOND);

@@ -9,7 +9,7 @@ fn visible_tab_loads_changes_at_once() {
     assert_eq!(tab.handle(Input::OrganizationSwitched), [Effect::RefreshAll]);
     assert_eq!(tab.handle(Input::SessionUpdated), [Effect::Check]);
     let outdated = Input::CheckedLive {
-        times: tab.times_after_activity(),
+        times: tab.active_times(),
         is_page_outdated: true,
     };
     assert!(tab.handle(outdated).contains(&Effect::RefreshAll));
@@ -42,7 +42,7 @@ fn failed_load_does_not_loop() {
         // The server reports a change, and every reload fails.
         for _ in 0..1_000 {
             let outdated = Input::CheckedLive {
-                times: tab.times_after_activity(),
+                times: tab.active_times(),
                 is_page_outdated: true,
             };
             let loaded = tab.handle(outdated).contains(&Effect::RefreshAll);
@@ -85,7 +85,7 @@ fn hidden_tab_loads_changes_when_visible() {
         assert_eq!(
             tab.finish_check_live(),
             [
-                Effect::AnnounceLive(tab.times_after_activity()),
+                Effect::AnnounceLive(tab.active_times()),
                 refresh,
                 Effect::ReleaseRequests
             ]
@@ -93,10 +93,7 @@ fn hidden_tab_loads_changes_when_visible() {
         tab.handle(Input::BecameVisible);
         assert_eq!(
             tab.finish_check_live(),
-            [
-                Effect::AnnounceLive(tab.times_after_activity()),
-                Effect::ReleaseRequests
-            ]
+            [Effect::AnnounceLive(tab.active_times()), Effect::ReleaseRequests]
         );
     }
 }
@@ -109,10 +106,7 @@ fn full_refresh_includes_the_stale_list() {
     assert_eq!(tab.handle(Input::OrganizationSwitched), [Effect::RefreshAll]);
     assert_eq!(
         tab.finish_check_live(),
-        [
-            Effect::AnnounceLive(tab.times_after_activity()),
-            Effect::ReleaseRequests
-        ]
+        [Effect::AnnounceLive(tab.active_times()), Effect::ReleaseRequests]
     );
 }
 
@@ -123,7 +117,7 @@ fn page_reloads_when_the_portal_returns() {
             tab.advance(INITIAL_BACKOFF);
             tab.finish_check_live()
         },
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.active_times())),
     ] {
         let mut tab = Tab::unreachable();
         assert_eq!(tab.handle(Input::SessionsChanged), []);

@@ -47,14 +47,14 @@ fn live_session_in_another_tab_starts_a_check() {
     tab.handle(UNKNOWN);
     tab.assert_ended(EndReason::Unknown, false);
     assert_eq!(
-        tab.handle(Input::OtherTabLive(tab.times_after_activity())),
+        tab.handle(Input::OtherTabLive(tab.active_times())),
         [Effect::Check]
     );
     tab.finish_check_live();
     assert_eq!(tab.status(), MonitorStatus::Live);
 
     let mut tab = Tab::ended();
-    assert_eq!(tab.handle(Input::OtherTabLive(tab.times_after_activity())), []);
+    assert_eq!(tab.handle(Input::OtherTabLive(tab.active_times())), []);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn live_result_resets_unknown_results() {
             tab.advance(UNKNOWN_RETRY_DELAYS[0]);
             tab.finish_check_live()
         },
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.active_times())),
     ] {
         let mut tab = Tab::new();
         tab.handle(Input::BecameVisible);
@@ -173,7 +173,7 @@ fn live_results_keep_the_announced_sign_out() {
     tab.handle(Input::OtherTabSigningOut);
     tab.handle(Input::BecameVisible);
     tab.finish_check_live();
-    tab.handle(Input::OtherTabLive(tab.times_after_activity()));
+    tab.handle(Input::OtherTabLive(tab.active_times()));
     tab.handle(Input::SessionEnded(EndReason::SignedOutEverywhere));
     tab.assert_ended(EndReason::SignedOutEverywhere, true);
 }
@@ -240,7 +240,7 @@ fn new_sign_in_resumes_the_tab() {
     tab.handle(Input::SessionEnded(EndReason::Revoked));
     assert_eq!(tab.handle(Input::OtherSessionSeen), [Effect::Check]);
     let effects = tab.finish_check_live();
-    let live = Effect::AnnounceLive(tab.times_after_activity());
+    let live = Effect::AnnounceLive(tab.active_times());
     assert_eq!(
         effects,
         [

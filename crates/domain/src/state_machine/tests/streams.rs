@@ -53,7 +53,7 @@ fn lost_stream_is_reopened_after_a_check() {
     assert_eq!(tab.advance(RECONNECT_DELAY - 1), []);
     assert_eq!(tab.advance(1), [Effect::Check]);
     let reopened = [
-        Effect::AnnounceLive(tab.times_after_activity()),
+        Effect::AnnounceLive(tab.active_times()),
         Effect::OpenStream,
         Effect::ReleaseRequests,
     ];
@@ -186,7 +186,7 @@ fn check_does_not_reopen_a_stream_early() {
     tab.handle(Input::BecameVisible);
     assert!(!tab.finish_check_live().contains(&Effect::OpenStream));
     assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
-    tab.handle(Input::OtherTabLive(tab.times_after_activity()));
+    tab.handle(Input::OtherTabLive(tab.active_times()));
     assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);
     tab.handle(Input::BecameHidden);
     assert_eq!(tab.next_check_in(), 2 * RECONNECT_DELAY);

@@ -85,7 +85,7 @@ fn staying_signed_in_clears_the_warning() {
     for keep_signed_in in [
         |tab: &mut Tab| tab.handle(Input::UserActed),
         |tab: &mut Tab| tab.handle(tab.live_result()),
-        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.times_after_activity())),
+        |tab: &mut Tab| tab.handle(Input::OtherTabLive(tab.active_times())),
     ] {
         let mut tab = tab_at_warning();
         assert!(tab.warning().is_some());
