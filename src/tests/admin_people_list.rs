@@ -537,3 +537,31 @@ async fn hostile_names_stay_text() {
         );
     }
 }
+
+#[tokio::test]
+async fn invalid_filter_values_stay_text() {
+    let brokerages = Brokerages::open().await;
+    let markup = "%22%3E%3Cimg+src%3Dx%3E";
+    for path in [
+        format!("/dashboard/admin/people?state={markup}"),
+        format!("/dashboard/admin/sessions?kind={markup}"),
+        format!("/dashboard/admin/audit?since={markup}"),
+        format!("/dashboard/admin/audit?kind={markup}"),
+    ] {
+        let html = brokerages.root.get_text(&path).await;
+        assert!(html.contains("&lt;img src=x"), "{path}");
+        assert!(!html.contains("<img src=x"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn user_filter_stays_when_another_field_is_invalid() {
+    let brokerages = Brokerages::open().await;
+    let eve = brokerages.portal.member("eve", "Northgate").await;
+    let path = format!("/dashboard/admin/sessions?user={}&age=bogus", eve.id);
+    let html = brokerages.root.get_text(&path).await;
+    assert!(
+        html.contains(&format!("name=\"user\" value=\"{}\"", eve.id)),
+        "{html}"
+    );
+}

@@ -121,6 +121,7 @@ async fn requests_with_foreign_ids_are_recorded() {
     for path in [
         format!("/dashboard/admin/sessions?session={session}"),
         format!("/dashboard/admin/sessions?user={user}"),
+        format!("/dashboard/admin/sessions?user={user}&age=bogus"),
         format!("/dashboard/admin/people?person={user}"),
         format!("/api/v1/admin/sessions?user={user}"),
         format!("/api/v1/admin/sessions.csv?user={user}"),

@@ -542,3 +542,28 @@ async fn late_request_body_has_no_ended_sessions_rights() {
     }
     server.abort();
 }
+
+#[tokio::test]
+async fn revocation_aborted_by_a_deadlock_is_repeated() {
+    for by_admin in [false, true] {
+        let portal = Portal::start().await;
+        let maria = portal.member("maria", "Northgate").await;
+        let admin = portal.member_as("ada", Role::Admin, "Northgate").await;
+        let chrome = portal.browser(CHROME).signed_in(&maria).await;
+        let ada = portal.browser(FIREFOX).signed_in(&admin).await;
+        let mut held = HeldLock::of_session(&portal, chrome.session()).await;
+        let call = if by_admin {
+            ada.post("/api/v1/admin/sessions/revoke")
+                .json(&json!({ "user_id": maria.id }))
+        } else {
+            chrome.post("/api/sign_out_all_devices")
+        };
+        // It locks the user and waits for the session; now the holder of the session waits for the user.
+        let revocation = held.queue(call, 1).await;
+        held.lock_user_too(&maria).await;
+        held.release().await;
+        revocation.await.expect("the request task").expect(200);
+        assert!(!chrome.is_live().await);
+        assert_eq!(portal.audit("session_ended").await.len(), 1, "{by_admin}");
+    }
+}

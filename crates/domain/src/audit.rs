@@ -205,10 +205,14 @@ fn parse_day_or_time_in_utc(text: &str, is_end: bool) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::readable_fields;
+    use crate::query::{self, QueryFields};
+
+    fn fields(query: &str) -> QueryFields {
+        query::parse_query(query, &AuditFilter::FIELDS, &[]).expect(query)
+    }
 
     fn parse_query(query: &str) -> Result<AuditFilter, InvalidFilter> {
-        AuditFilter::parse(&readable_fields(query))
+        AuditFilter::parse(&fields(query))
     }
 
     #[test]

@@ -78,10 +78,14 @@ impl PeopleFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::readable_fields;
+    use crate::query::{self, QueryFields};
+
+    fn fields(query: &str) -> QueryFields {
+        query::parse_query(query, &PeopleFilter::FIELDS, &[]).expect(query)
+    }
 
     fn parse_query(query: &str) -> Result<PeopleFilter, InvalidFilter> {
-        PeopleFilter::parse(&readable_fields(query))
+        PeopleFilter::parse(&fields(query))
     }
 
     #[test]

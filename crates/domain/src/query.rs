@@ -24,7 +24,7 @@ pub fn encode_query_value(text: &str) -> String {
 pub fn encode_query<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let pairs = pairs
         .into_iter()
-        .map(|(name, value)| format!("{name}={}", encode_query_value(&value)));
+        .map(|(name, value)| format!("{}={}", encode_query_value(name), encode_query_value(&value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
@@ -94,8 +94,9 @@ pub fn parse_query<'a>(
     Ok(parsed)
 }
 
-/// The fields of a query string that can be read: what a form shows beside the error.
-pub fn readable_fields(query: &str) -> QueryFields {
+/// The fields of a query string that can be read, for a form beside the error. Not for a filter: [`parse_query`] rejects
+/// what this drops.
+pub fn displayable_fields(query: &str) -> QueryFields {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs
         .filter_map(|(name, raw)| Some((name.to_owned(), decode(raw)?)))

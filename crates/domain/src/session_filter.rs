@@ -246,14 +246,18 @@ impl SessionFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::readable_fields;
+    use crate::query::{self, QueryFields};
+
+    fn fields(query: &str) -> QueryFields {
+        query::parse_query(query, &SessionFilter::FIELDS, &[]).expect(query)
+    }
 
     fn parse_query(query: &str) -> Result<SessionFilter, InvalidFilter> {
-        SessionFilter::parse(&readable_fields(query))
+        SessionFilter::parse(&fields(query))
     }
 
     fn parse_for_revocation(query: &str) -> Result<SessionFilter, InvalidFilter> {
-        SessionFilter::parse_for_revocation(&readable_fields(query))
+        SessionFilter::parse_for_revocation(&fields(query))
     }
 
     #[test]
@@ -350,7 +354,7 @@ mod tests {
             "q"
         );
         assert_eq!(
-            SessionSort::parse(&readable_fields("sort=size"))
+            SessionSort::parse(&query::parse_query("sort=size", &["sort"], &[]).expect("fields"))
                 .expect_err("no order")
                 .field,
             "sort"

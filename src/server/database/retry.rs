@@ -46,3 +46,42 @@ where
     }
     Err(committed_changes::unavailable_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn repeated_conflicts_end_in_unavailable() {
+        for (conflicts, expected) in [
+            (MAX_ATTEMPTS - 1, Ok(())),
+            (MAX_ATTEMPTS, Err(AppError::Unavailable)),
+        ] {
+            let mut attempts = 0;
+            let result = retry_on_conflict(|| {
+                attempts += 1;
+                let is_conflict = attempts <= conflicts;
+                async move {
+                    if is_conflict {
+                        Err(TransactionError::Conflict(sqlx::Error::RowNotFound))
+                    } else {
+                        Ok(())
+                    }
+                }
+            })
+            .await;
+            assert_eq!((result, attempts), (expected, MAX_ATTEMPTS), "{conflicts}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_errors_are_not_repeated() {
+        let mut attempts = 0;
+        let result = retry_on_conflict(|| {
+            attempts += 1;
+            async { Err::<(), _>(AppError::Forbidden.into()) }
+        })
+        .await;
+        assert_eq!((result, attempts), (Err(AppError::Forbidden), 1));
+    }
+}

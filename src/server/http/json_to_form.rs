@@ -82,6 +82,7 @@ mod tests {
             to_form(br#"{"id":"a&b=c","n":1,"x":null}"#).as_deref(),
             Some("id=a%26b%3Dc&n=1")
         );
+        assert_eq!(to_form(br#"{"a&b=c":"1"}"#).as_deref(), Some("a%26b%3Dc=1"));
         assert_eq!(to_form(b"").as_deref(), Some(""));
         for wrong in [&b"[1]"[..], b"{\"a\":{}}", b"nonsense", b"\xff"] {
             assert_eq!(to_form(wrong), None);

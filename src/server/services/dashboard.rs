@@ -80,7 +80,7 @@ pub async fn list_notices(
         at: notice.at,
         rules: notice.rules,
         failures: notice.failures.and_then(|failures| u32::try_from(failures).ok()),
-        answer_lost: notice.cause == Some(ReuseCause::LostResponse),
+        answer_lost: notice.cause.as_deref().map(str::parse) == Some(Ok(ReuseCause::LostResponse)),
         is_live: notice.is_live,
         may_confirm: notice.may_confirm,
     };

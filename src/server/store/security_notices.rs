@@ -59,7 +59,8 @@ pub struct OpenNotice {
     pub at: DateTime<Utc>,
     pub rules: Vec<NoticeRule>,
     pub failures: Option<i32>,
-    pub cause: Option<ReuseCause>,
+    /// Text, because a newer server may record causes that this one does not know.
+    pub cause: Option<String>,
     pub is_live: bool,
     pub may_confirm: bool,
 }

@@ -42,6 +42,15 @@ impl HeldLock {
         }
     }
 
+    /// Locks the row of a user as well, which completes a deadlock with a request that holds it and waits for this lock.
+    pub async fn lock_user_too(&mut self, person: &TestUser) {
+        sqlx::query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE")
+            .bind(person.id.0)
+            .execute(&mut *self.transaction)
+            .await
+            .expect("Postgres aborts the transaction that waited longest");
+    }
+
     /// Starts a request and waits until it is the `place`th to wait for the row.
     pub async fn queue<C>(&self, call: C, place: i64) -> JoinHandle<TestResponse>
     where

@@ -92,7 +92,10 @@ impl FilterForm {
             .map(|(value, label)| (value.to_owned(), label.to_owned()))
             .collect();
         // An unknown value is shown, not replaced by the default.
-        if !chosen.is_empty() && !options.iter().any(|(value, _)| value == chosen) {
+        if !chosen.is_empty()
+            && chosen.chars().count() <= MAX_SEARCH_CHARS
+            && !options.iter().any(|(value, _)| value == chosen)
+        {
             options.push((chosen.to_owned(), chosen.to_owned()));
         }
         let options = options

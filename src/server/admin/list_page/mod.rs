@@ -49,6 +49,14 @@ pub trait List: Clone + Default {
         true
     }
 
+    /// Records a user in the filter whom the administrator may not see.
+    fn record_filter(
+        _admin: &AdminRequest,
+        _filter: &Self::Filter,
+    ) -> impl Future<Output = Result<(), AppError>> + Send {
+        async { Ok(()) }
+    }
+
     fn load_rows(
         admin: &AdminRequest,
         query: &ListQuery<Self::Filter>,
@@ -99,6 +107,7 @@ pub struct ListPage<L: List> {
 pub async fn load_page<L: List>(request: &PageRequest<'_>) -> Result<ListPage<L>, AppError> {
     let admin = request.admin;
     let (mut state, form, mut problem) = PageState::<L>::parse(request.query);
+    L::record_filter(admin, &state.query.filter).await?;
     let is_invalid = problem.is_some();
     let rows = if is_invalid {
         state.pending = None;

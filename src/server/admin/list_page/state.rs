@@ -1,9 +1,6 @@
 //! The state of a list page: all of it is in the URL.
 
-use domain::{
-    filter::Filter,
-    query::{query_param, readable_fields},
-};
+use domain::query::{QueryFields, displayable_fields, query_param};
 use uuid::Uuid;
 
 use super::{FilterForm, List};
@@ -42,8 +39,8 @@ impl<L: List> PageState<L> {
                 (list, form, None)
             }
             Err(error) => {
-                let fields = readable_fields(query);
-                let filter = L::Filter::parse(&fields).unwrap_or_default();
+                let fields = displayable_fields(query);
+                let filter = parse_valid_fields(fields.clone());
                 let problem = explain_invalid_query(&error, L::LABELS);
                 let invalid = match error {
                     InvalidQuery::Parameter(_) => None,
@@ -102,5 +99,16 @@ impl<L: List> PageState<L> {
         let mut page = self.with_selected(None);
         page.query.after = after;
         page
+    }
+}
+
+/// The filter of the valid fields. It lists nothing; the page uses it to show and record what it names.
+fn parse_valid_fields<F: ListFilter>(mut fields: QueryFields) -> F {
+    loop {
+        match F::parse(&fields) {
+            Ok(filter) => return filter,
+            Err(invalid) if fields.remove(invalid.field).is_some() => {}
+            Err(_) => return F::default(),
+        }
     }
 }

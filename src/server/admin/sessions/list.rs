@@ -48,10 +48,14 @@ impl List for SessionsList {
     const SELECTED: Option<&'static str> = Some("session");
     const NOT_SHOWN: &'static str = "That session is not there, or not yours to see.";
 
-    async fn load_rows(admin: &AdminRequest, query: &SessionsQuery) -> Result<Page, AppError> {
-        if let Some(user) = query.filter.user {
-            admin.record_user_out_of_scope(user).await?;
+    async fn record_filter(admin: &AdminRequest, filter: &SessionFilter) -> Result<(), AppError> {
+        match filter.user {
+            Some(user) => admin.record_user_out_of_scope(user).await,
+            None => Ok(()),
         }
+    }
+
+    async fn load_rows(admin: &AdminRequest, query: &SessionsQuery) -> Result<Page, AppError> {
         sessions::list(admin, query).await
     }
 
@@ -60,21 +64,11 @@ impl List for SessionsList {
     }
 
     async fn load_details(admin: &AdminRequest, id: Uuid) -> Result<SessionDetails, AppError> {
-        let found = sessions::find(admin, SessionId(id)).await;
-        if let Err(AppError::NotFound(_)) = found {
+        let details = load_session_details(admin, SessionId(id)).await;
+        if let Err(AppError::NotFound(_)) = details {
             admin.record_foreign_id("session_id", id).await?;
         }
-        let session = found?;
-        // One more, because the session itself is not repeated.
-        let mut user = load_user_details(admin, session.user.id, MAX_SESSIONS + 1).await?;
-        user.live -= i64::from(session.state == SessionStatus::Live);
-        user.sessions.retain(|other| other.session.id.0 != id);
-        user.sessions.truncate(usize::from(MAX_SESSIONS));
-        Ok(SessionDetails {
-            timeline: timeline::load_timeline(admin, &session).await?,
-            session,
-            user,
-        })
+        details
     }
 
     fn dialog_subject<'a>(
@@ -87,6 +81,20 @@ impl List for SessionsList {
             listed: Some(&query.filter),
         }
     }
+}
+
+async fn load_session_details(admin: &AdminRequest, id: SessionId) -> Result<SessionDetails, AppError> {
+    let session = sessions::find(admin, id).await?;
+    // One more, because the session itself is not repeated.
+    let mut user = load_user_details(admin, session.user.id, MAX_SESSIONS + 1).await?;
+    user.live -= i64::from(session.state == SessionStatus::Live);
+    user.sessions.retain(|other| other.session.id != id);
+    user.sessions.truncate(usize::from(MAX_SESSIONS));
+    Ok(SessionDetails {
+        timeline: timeline::load_timeline(admin, &session).await?,
+        session,
+        user,
+    })
 }
 
 impl SessionsPageState {

@@ -66,8 +66,9 @@ fn filter_fields(page: &SessionsPage) -> AnyView {
         .into_iter()
         .filter(|sort| *sort != SessionSort::default());
     let asks_reason = filter.effective_state() != StateFilter::Live || !form.value("reason").is_empty();
-    let user = filter.user.map(|user| {
-        let user = user.to_string();
+    // From the form, so that it stays when another field is invalid.
+    let user = Some(form.value("user").to_owned()).filter(|user| !user.is_empty());
+    let user = user.map(|user| {
         let mut everyone = state.starting_after(None);
         everyone.query.filter.user = None;
         view! {

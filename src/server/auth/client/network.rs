@@ -4,7 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-/// A /24 of IPv4 or a /48 of IPv6: about what a provider assigns to one site.
+/// A /24 of IPv4 or a /48 of IPv6: about what a provider assigns to one site. Read it with prepared statements only: the
+/// driver's decoder for simple queries (sqlx-postgres 0.9.0, `types/ipnet`) prints its input to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Network(IpNet);

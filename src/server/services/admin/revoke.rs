@@ -125,7 +125,7 @@ pub async fn revoke_sessions(
     let caller = &admin.caller;
     record_foreign(admin, &request.target).await?;
     if let RevokeTarget::AllOfUser(user) = request.target {
-        return revoke_all_of_user(admin, request, user).await;
+        return retry_on_conflict(|| try_revoke_all_of_user(admin, request, user)).await;
     }
     let filter = filter(&request.target)?;
     let began = Instant::now();
@@ -182,11 +182,11 @@ async fn record_foreign(admin: &AdminRequest, target: &RevokeTarget) -> Result<(
 }
 
 /// Revokes all sessions of a user in one transaction, and rejects sign-ins in progress.
-async fn revoke_all_of_user(
+async fn try_revoke_all_of_user(
     admin: &AdminRequest,
     request: &RevokeRequest,
     user: UserId,
-) -> Result<RevokeProgress, AppError> {
+) -> Result<RevokeProgress, TransactionError> {
     let caller = &admin.caller;
     let is_own = user == caller.user.id;
     let spared = (is_own && !request.own_too).then_some(caller.id);
@@ -198,7 +198,7 @@ async fn revoke_all_of_user(
         .denied()
         .is_some()
     {
-        return Err(AppError::Forbidden);
+        return Err(AppError::Forbidden.into());
     }
     if spared.is_some() {
         // In the order of ids, as the activity writer does.
