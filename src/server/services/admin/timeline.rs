@@ -71,7 +71,7 @@ pub async fn load_timeline(admin: &AdminRequest, of: &AdminSession) -> Result<Ve
             moments.push(TimelineEntry {
                 at,
                 what: "The person said that it was them".to_owned(),
-                more: Some(in_words(&rules)),
+                more: Some(describe_rules(&rules)),
             });
         }
     }
@@ -86,7 +86,7 @@ fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
     let by = match (row.actor_id, row.actor_email) {
         (_, Some(email)) => Some(format!("by {email}")),
         (None, None) if !row.is_actor_hidden => None,
-        _ => Some("by someone outside your organization".to_owned()),
+        _ => Some("by a user outside your organization".to_owned()),
     };
     let from = row.ip_address.map(|address| format!("from {address}"));
     let (what, more): (&str, Vec<Option<String>>) = match row.kind.as_str() {
@@ -99,12 +99,12 @@ fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
             return Some(TimelineEntry {
                 at: ended_at.and_then(parse_rfc3339).unwrap_or(row.at),
                 what: format!("Ended: {}", reason.label().to_lowercase()),
-                more: joined(vec![by, from, note.map(|note| format!("“{note}”"))]),
+                more: join_parts(vec![by, from, note.map(|note| format!("“{note}”"))]),
             });
         }
         "reauthenticated" => ("Password confirmed; the credential was replaced", vec![from]),
         "reauthentication_failed" => ("Password confirmation failed", vec![from]),
-        "password_changed" => ("The person changed their password", vec![from]),
+        "password_changed" => ("The user changed the password", vec![from]),
         "denied" => ("Refused an action", vec![row.reason, from]),
         "token_reused" => {
             let cause = row.detail.get("cause").and_then(|cause| cause.as_str());
@@ -119,7 +119,7 @@ fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
                 .flatten()
                 .filter_map(|rule| rule.as_str().map(str::to_owned))
                 .collect();
-            ("Unusual activity", vec![Some(in_words(&rules)), from])
+            ("Unusual activity", vec![Some(describe_rules(&rules)), from])
         }
         "organization_switched" => {
             let to = row.detail.get("to").and_then(|to| to.as_str());
@@ -132,25 +132,25 @@ fn to_entry(row: AuditLogRow, scope: AdminScope) -> Option<TimelineEntry> {
         other => {
             return Some(TimelineEntry {
                 at: row.at,
-                what: sentence(other),
-                more: joined(vec![by, from]),
+                what: to_label(other),
+                more: join_parts(vec![by, from]),
             });
         }
     };
     Some(TimelineEntry {
         at: row.at,
         what: what.to_owned(),
-        more: joined(more),
+        more: join_parts(more),
     })
 }
 
-fn joined(parts: Vec<Option<String>>) -> Option<String> {
+fn join_parts(parts: Vec<Option<String>>) -> Option<String> {
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(" · "))
 }
 
-/// An audit kind as words: `user_enabled`, "User enabled".
-fn sentence(name: &str) -> String {
+/// Returns the label of an audit kind: "User enabled" for `user_enabled`.
+fn to_label(name: &str) -> String {
     let words = name.replace('_', " ");
     let mut letters = words.chars();
     match letters.next() {
@@ -159,15 +159,15 @@ fn sentence(name: &str) -> String {
     }
 }
 
-fn in_words(rules: &[String]) -> String {
-    let words = |rule: &String| match rule.parse() {
-        Ok(NoticeRule::ClientChanged) => "turned up in another browser",
+fn describe_rules(rules: &[String]) -> String {
+    let describe = |rule: &String| match rule.parse() {
+        Ok(NoticeRule::ClientChanged) => "used in another browser",
         Ok(NoticeRule::TokenReuse) => "a refresh token was reused",
-        Ok(NoticeRule::FarNetworks) => "far away within minutes",
-        Ok(NoticeRule::FailuresBefore) => "many wrong passwords before",
+        Ok(NoticeRule::FarNetworks) => "used in distant networks within minutes",
+        Ok(NoticeRule::FailuresBefore) => "many failed sign-ins before",
         Ok(NoticeRule::NewDevice) => "a new device",
         Ok(NoticeRule::NewNetwork) => "a new network",
         Err(_) => "an unknown rule",
     };
-    rules.iter().map(words).collect::<Vec<_>>().join(", ")
+    rules.iter().map(describe).collect::<Vec<_>>().join(", ")
 }
