@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 /// Time limit of a block, on a machine that is busy with other tests.
@@ -120,7 +120,9 @@ impl Shell {
         let script = format!("{commands}\nprintf '\\n%s\\n' '{DONE}'\n");
         let mut printed = Vec::new();
         if self.stdin.write_all(script.as_bytes()).await.is_ok() {
-            while let Ok(Ok(Some(line))) = timeout(TIMEOUT, self.stdout.next_line()).await {
+            // One deadline for the block: a loop that prints forever must end as well.
+            let deadline = Instant::now() + TIMEOUT;
+            while let Ok(Ok(Some(line))) = timeout_at(deadline, self.stdout.next_line()).await {
                 if line == DONE {
                     return Ok(printed.join("\n"));
                 }
