@@ -214,6 +214,8 @@ async fn unreadable_filter_is_named_by_its_label() {
         let html = html.replace("<!>", "");
         assert!(html.contains(&format!("“{label}” is not understood.")), "{html}");
         assert!(html.contains(&format!(">{label}</label>")), "{html}");
+        // Its export would be of the whole log.
+        assert!(!html.contains("audit.jsonl"), "{html}");
         // The field keeps its value and names its error.
         let (field, value) = query.split_once('=').expect("a field");
         let (_, input) = html

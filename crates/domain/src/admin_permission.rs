@@ -113,7 +113,8 @@ impl Denied {
                 "This user is a system administrator. Operators change the role on the command line."
             }
             Self::OtherOrganization => {
-                "This user also belongs to another organization. Only a system administrator can change the account."
+                "This user also belongs to another organization. Only a system administrator can disable or enable the account, or \
+                 ask for a new password."
             }
             Self::DisabledFromOutside => {
                 "This account was disabled outside your organization. Ask a system administrator to enable it."

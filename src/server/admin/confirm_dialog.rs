@@ -232,16 +232,20 @@ fn dialog_texts(dialog: &ConfirmDialog) -> DialogTexts {
         }
         PendingAction::RevokeListed => {
             let listed = dialog.listed.as_ref().map(SessionFilter::describe);
-            let text = view! {
-                "This ends exactly what the list shows: " <strong>{listed}</strong>
-                {if dialog.with_own && dialog.count > 0 { ", without this browser" } else { "" }}
-                ". Everyone concerned has to sign in again. Whoever signs in from now on stays."
+            let exception = if dialog.with_own && dialog.count > 0 {
+                ", except this browser"
+            } else {
+                ""
             };
+            let effect = format!(
+                "{exception}. Their users have to sign in again. Sessions that begin from now on are not ended."
+            );
+            let text = view! { "This ends all sessions of the list: " <strong>{listed}</strong> {effect} };
             end(plain(format!("End {}?", sessions(named))), text.into_any(), format!("End {}", sessions(named)))
         }
         PendingAction::Disable => DialogTexts {
             title: view! { "Disable the account of " {of_person()} "?" }.into_any(),
-            text: plain("They are signed out everywhere at once and cannot sign in until you let them again.".to_owned()),
+            text: plain("They are signed out everywhere at once and cannot sign in until you let them sign in again.".to_owned()),
             button: "Disable account".to_owned(),
             action: "/api/admin_disable_person",
             final_class: DANGER,

@@ -100,17 +100,23 @@ pub fn email(text: &str) -> AnyView {
 }
 
 /// Why a query lists nothing. `labels`: of the form's fields.
-pub fn explain_invalid_query(error: &InvalidQuery, labels: &[(&str, &str)]) -> String {
+pub fn explain_invalid_query(
+    error: &InvalidQuery,
+    labels: &[(&str, &str)],
+    is_explained_at_field: bool,
+) -> String {
     let error = match error {
         InvalidQuery::Parameter(problem) => return problem.clone(),
         InvalidQuery::Value(error) => error,
     };
-    match labels.iter().find(|(field, _)| *field == error.field) {
-        Some((_, label)) => format!("“{label}” is not understood. {}", error.problem),
-        None => format!(
-            "“{}” in the address is not understood. {}",
-            error.field, error.problem
-        ),
+    let text = match labels.iter().find(|(field, _)| *field == error.field) {
+        Some((_, label)) => format!("“{label}” is not understood."),
+        None => format!("“{}” in the address is not understood.", error.field),
+    };
+    if is_explained_at_field {
+        text
+    } else {
+        format!("{text} {}", error.problem)
     }
 }
 

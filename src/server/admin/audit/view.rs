@@ -56,7 +56,8 @@ pub fn render(page: AuditPage, chain: &AuditChainStatus) -> String {
         introduction: Some(introduction.into_any()),
         filter_fields: filter_fields(&page.form),
         heading: heading.into_any(),
-        actions: Some(export.into_any()),
+        // Without its filter the export would be of everything.
+        actions: (!page.is_invalid).then(|| export.into_any()),
         caption: "Audit log, newest first".to_owned(),
         columns: &["What", "To whom", "By whom", "From", "When", "Sealed"],
         rows: page.rows.rows.iter().map(row).collect(),

@@ -62,12 +62,12 @@ pub fn render(page: HealthPage) -> String {
     let more = [
         (
             "revocation",
-            "From a revocation to its last stream told",
+            "Revocation latency, until the last stream was closed",
             statistics.revocation.as_ref(),
         ),
         (
             "refreshes",
-            "Exchanges of refresh tokens",
+            "Refresh tokens exchanged",
             statistics.refreshes.as_ref(),
         ),
     ];
@@ -180,7 +180,7 @@ fn view_portal(portal: PortalHealth, now: DateTime<Utc>) -> AnyView {
     } else {
         view! {
             <p class="soft small">
-                "Nobody is told of alerts: the operators can set " <code>"PORTAL_ALERT_WEBHOOK_URL"</code> "."
+                "Alerts are not sent anywhere. Operators can set " <code>"PORTAL_ALERT_WEBHOOK_URL"</code> "."
             </p>
         }
         .into_any()

@@ -75,7 +75,7 @@ impl FilterForm {
                 aria-describedby=described
             />
         };
-        self.field(name, label, input.into_any())
+        self.field(name, label, input.into_any(), self.problem(name))
     }
 
     /// A select of named values. `default` labels the option without a value.
@@ -122,11 +122,18 @@ impl FilterForm {
                 {options}
             </select>
         };
-        self.field(name, label, select.into_any())
+        let problem = self.problem(name).map(|_| "Choose one of the other options.");
+        self.field(name, label, select.into_any(), problem)
     }
 
-    fn field(&self, name: &'static str, label: &'static str, control: AnyView) -> AnyView {
-        let problem = self.problem(name).map(|problem| {
+    fn field(
+        &self,
+        name: &'static str,
+        label: &'static str,
+        control: AnyView,
+        problem: Option<&str>,
+    ) -> AnyView {
+        let problem = problem.map(|problem| {
             view! {
                 <p class="field-error" id=format!("filter-{name}-problem")>
                     <Icon name=IconName::AlertCircle />

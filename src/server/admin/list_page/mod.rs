@@ -97,7 +97,8 @@ pub struct ListPage<L: List> {
     pub organization: Option<String>,
     /// None, if the query is invalid.
     pub rows: L::Rows,
-    is_invalid: bool,
+    /// Nothing is listed, because the query is invalid.
+    pub is_invalid: bool,
     pub details: Option<L::Details>,
     dialog: Option<ConfirmDialog>,
     pub now: DateTime<Utc>,

@@ -1,6 +1,9 @@
 //! The state of a list page: all of it is in the URL.
 
-use domain::query::{QueryFields, displayable_fields, query_param};
+use domain::{
+    filter::{Filter as _, InvalidFilter},
+    query::{QueryFields, displayable_fields, query_param},
+};
 use uuid::Uuid;
 
 use super::{FilterForm, List};
@@ -41,7 +44,11 @@ impl<L: List> PageState<L> {
             Err(error) => {
                 let fields = displayable_fields(query);
                 let filter = parse_valid_fields(fields.clone());
-                let problem = explain_invalid_query(&error, L::LABELS);
+                let is_in_form = |invalid: &InvalidFilter| {
+                    L::Filter::FIELDS.contains(&invalid.field) && invalid.field != "user"
+                };
+                let is_in_form = matches!(&error, InvalidQuery::Value(invalid) if is_in_form(invalid));
+                let problem = explain_invalid_query(&error, L::LABELS, is_in_form);
                 let invalid = match error {
                     InvalidQuery::Parameter(_) => None,
                     InvalidQuery::Value(invalid) => Some(invalid),
