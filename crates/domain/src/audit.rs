@@ -208,7 +208,7 @@ mod tests {
     use crate::query::{self, QueryFields};
 
     fn fields(query: &str) -> QueryFields {
-        query::parse_query(query, &AuditFilter::FIELDS, &[]).expect(query)
+        query::parse_query(query, AuditFilter::FIELDS, &[]).expect(query)
     }
 
     fn parse_query(query: &str) -> Result<AuditFilter, InvalidFilter> {

@@ -81,7 +81,7 @@ mod tests {
     use crate::query::{self, QueryFields};
 
     fn fields(query: &str) -> QueryFields {
-        query::parse_query(query, &PeopleFilter::FIELDS, &[]).expect(query)
+        query::parse_query(query, PeopleFilter::FIELDS, &[]).expect(query)
     }
 
     fn parse_query(query: &str) -> Result<PeopleFilter, InvalidFilter> {

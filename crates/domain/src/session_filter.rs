@@ -249,7 +249,7 @@ mod tests {
     use crate::query::{self, QueryFields};
 
     fn fields(query: &str) -> QueryFields {
-        query::parse_query(query, &SessionFilter::FIELDS, &[]).expect(query)
+        query::parse_query(query, SessionFilter::FIELDS, &[]).expect(query)
     }
 
     fn parse_query(query: &str) -> Result<SessionFilter, InvalidFilter> {
