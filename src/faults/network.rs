@@ -124,7 +124,7 @@ async fn stalled_connections_recover_without_restart() {
             .send(Request::new("DELETE", &path, &caller.credential))
             .await
             .expect(204);
-        stream.until("event: session_ended").await;
+        stream.read_until("event: session_ended").await;
         wait_until("the server is ready", async || {
             server.get("/readyz", &Credential::Nothing).await.status == 200
         })

@@ -197,7 +197,7 @@ async fn work_together(one: &Server, other: &Server, email: &str) {
     let mut stream = EventStream::open(one.address, &there[1].credential).await;
     let all = Request::new("DELETE", "/api/v1/sessions?scope=all", &mac.credential);
     other.send(all).await.expect(200);
-    stream.until("event: session_ended").await;
+    stream.read_until("event: session_ended").await;
     for session in [&mac, &here[0], &there[0], &there[1]] {
         assert!(!one.accepts(&session.credential).await && !other.accepts(&session.credential).await);
     }

@@ -227,8 +227,8 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
         .expect("terminated");
     assert_eq!(cut, 1, "someone listened");
     end(&watched).await;
-    stream.until("event: session_ended").await;
-    assert!(stream.closed_by_server().await);
+    stream.read_until("event: session_ended").await;
+    assert!(stream.read_to_end().await);
 
     let mut streams_closed = 0;
     for fault in [Fault::Stopped, Fault::Crashed] {
@@ -269,8 +269,8 @@ async fn outage_under_load_answers_503_and_loses_nothing() {
         // The stream stayed open and receives new events.
         assert!(!stream.text.contains("session_ended"), "{}", stream.text);
         end(&watched).await;
-        stream.until("event: session_ended").await;
-        streams_closed += usize::from(stream.closed_by_server().await);
+        stream.read_until("event: session_ended").await;
+        streams_closed += usize::from(stream.read_to_end().await);
     }
 
     seen.stop();

@@ -39,13 +39,13 @@ async fn stopping_server_closes_a_thousand_streams() {
     }
     people.close().await;
     let streams = opening.join_all().await;
-    let retries: BTreeSet<u64> = streams.iter().map(EventStream::retry).collect();
+    let retries: BTreeSet<u64> = streams.iter().map(EventStream::retry_delay_ms).collect();
 
     let began = Instant::now();
     server.terminate();
     let mut closing = JoinSet::new();
     for mut stream in streams {
-        closing.spawn(async move { (stream.closed_by_server().await, stream.text) });
+        closing.spawn(async move { (stream.read_to_end().await, stream.text) });
     }
     let status = server.exited().await;
     let took = began.elapsed();

@@ -48,6 +48,6 @@ async fn silent_connections_are_closed_and_requests_are_answered() {
     ));
     assert!(closed.iter().all(|received| *received == 0));
     // The stream that was open all the time stays open.
-    stream.until("event: heartbeat").await;
+    stream.read_until("event: heartbeat").await;
     assert!(server.still_runs());
 }

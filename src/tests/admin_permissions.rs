@@ -1,4 +1,4 @@
-//! Users with two organizations: what administrators see of them, what is offered and what is denied.
+//! Permissions of administrators over users of two organizations.
 
 use crate::harness::*;
 
@@ -68,10 +68,10 @@ async fn data_of_other_organizations_is_hidden() {
         northgate,
         harbour,
     } = &organizations;
-    let hugos = portal.browser(CHROME).at("192.0.2.50").signed_in(hugo).await;
-    let at_home = portal.browser(CHROME).at("203.0.113.1").signed_in(bea).await;
-    let by_root = portal.browser(FIREFOX).at("203.0.113.2").signed_in(bea).await;
-    let by_ada = portal.browser(SAFARI).at("203.0.113.3").signed_in(bea).await;
+    let hugo_session = portal.browser(CHROME).at("192.0.2.50").signed_in(hugo).await;
+    let bea_revoked_by_hana = portal.browser(CHROME).at("203.0.113.1").signed_in(bea).await;
+    let bea_revoked_by_root = portal.browser(FIREFOX).at("203.0.113.2").signed_in(bea).await;
+    let bea_revoked_by_ada = portal.browser(SAFARI).at("203.0.113.3").signed_in(bea).await;
     let working = portal.desktop("bea-mac").at("203.0.113.4").signed_in(bea).await;
     // Bea's active organization is Harbour, where she is an administrator and acts.
     let switch = [("organization_id", &**harbour)];
@@ -80,7 +80,7 @@ async fn data_of_other_organizations_is_hidden() {
     boss.load_session_id().await;
     revoke(
         &boss,
-        json!({ "filter": { "q": "hugo@broker.example" }, "reason": "Harbour words of bea" }),
+        json!({ "filter": { "q": "hugo@broker.example" }, "reason": "Reason of Bea in Harbour" }),
     )
     .await;
     let again = portal.browser(CHROME).at("192.0.2.51").signed_in(hugo).await;
@@ -100,17 +100,17 @@ async fn data_of_other_organizations_is_hidden() {
     hana.submit("admin_change_role", &role).await.expect(200);
     revoke(
         hana,
-        json!({ "ids": [at_home.session()], "reason": "Harbour words of hana" }),
+        json!({ "ids": [bea_revoked_by_hana.session()], "reason": "Reason of Hana in Harbour" }),
     )
     .await;
     revoke(
         root,
-        json!({ "ids": [by_root.session()], "reason": "Words of the root" }),
+        json!({ "ids": [bea_revoked_by_root.session()], "reason": "Reason of the system administrator" }),
     )
     .await;
     revoke(
         ada,
-        json!({ "ids": [by_ada.session()], "reason": "Northgate words" }),
+        json!({ "ids": [bea_revoked_by_ada.session()], "reason": "Reason of Ada in Northgate" }),
     )
     .await;
 
@@ -130,7 +130,13 @@ async fn data_of_other_organizations_is_hidden() {
         "/dashboard".to_owned(),
         "/dashboard/settings".to_owned(),
     ];
-    for session in [&at_home, &by_root, &by_ada, &working, &boss] {
+    for session in [
+        &bea_revoked_by_hana,
+        &bea_revoked_by_root,
+        &bea_revoked_by_ada,
+        &working,
+        &boss,
+    ] {
         places.push(format!(
             "/dashboard/admin/sessions?state=all&session={}",
             session.session()
@@ -140,18 +146,18 @@ async fn data_of_other_organizations_is_hidden() {
     for place in places {
         texts.push((place.clone(), ada.get_text(&place).await));
         if place.starts_with("/dashboard/admin/") {
-            let drawn = ada
+            let fragment = ada
                 .submit("draw_admin", &[("place", &*place)])
                 .await
                 .expect(200)
                 .body;
-            texts.push((format!("draw_admin {place}"), drawn));
+            texts.push((format!("draw_admin {place}"), fragment));
         }
     }
     let others: Vec<uuid::Uuid> = portal.column("SELECT id FROM users WHERE email = ANY ('{hana@broker.example,root@broker.example}') ORDER BY email").await;
     let mut foreign: Vec<String> = others.iter().map(ToString::to_string).collect();
     foreign.push(hugo.id.to_string());
-    foreign.extend([hana, root, &hugos, &again].map(|client| client.session().to_string()));
+    foreign.extend([hana, root, &hugo_session, &again].map(|client| client.session().to_string()));
     foreign.push(harbour.clone());
     foreign.extend(
         [
@@ -159,7 +165,7 @@ async fn data_of_other_organizations_is_hidden() {
             "hana",
             "hugo",
             "root@",
-            "Words of the root",
+            "Reason of the system administrator",
             "192.0.2.",
         ]
         .map(str::to_owned),
@@ -171,8 +177,8 @@ async fn data_of_other_organizations_is_hidden() {
     }
     // Northgate's own data is visible.
     for (at, part) in [
-        (0, "Northgate words"),
-        (2, "Northgate words"),
+        (0, "Reason of Ada in Northgate"),
+        (2, "Reason of Ada in Northgate"),
         (2, "198.51.100.10"),
         (2, &**northgate),
     ] {
@@ -195,8 +201,8 @@ async fn data_of_other_organizations_is_hidden() {
     // A system administrator sees everything.
     let everything = root.get_text("/api/v1/admin/audit?limit=200").await;
     for part in [
-        "Harbour words of bea",
-        "Harbour words of hana",
+        "Reason of Bea in Harbour",
+        "Reason of Hana in Harbour",
         "192.0.2.99",
         harbour,
     ] {

@@ -3,13 +3,13 @@
 use std::{
     fs::File,
     io::Write as _,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use crate::harness::*;
 
-/// Creates a user with a browser and a desktop.
-async fn signed_in() -> (Portal, TestUser, [Client; 2]) {
+/// Starts a portal with a user who is signed in in a browser and the desktop app.
+async fn start_with_signed_in_user() -> (Portal, TestUser, [Client; 2]) {
     let portal = Portal::start().await;
     let maria = portal.member("maria", "Northgate").await;
     let clients = [
@@ -29,17 +29,23 @@ async fn run_with_input(mut command: Command, input: &str) -> Output {
         .stderr(Stdio::piped());
     let running = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().expect("started");
-        // It may exit without reading.
+        // The command may exit without reading its input.
         drop(child.stdin.take().expect("a pipe").write_all(input.as_bytes()));
         child.wait_with_output().expect("ended")
     });
-    running.await.expect("ran")
+    running.await.expect("the command task")
 }
 
-async fn output_of(mut command: Command) -> Output {
+async fn run_command(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().expect("started"))
         .await
         .expect("ran")
+}
+
+async fn wait_for_output(child: Child) -> Output {
+    tokio::task::spawn_blocking(|| child.wait_with_output().expect("the command ended"))
+        .await
+        .expect("the command task")
 }
 
 /// Returns a pipe whose reader is closed.
@@ -49,7 +55,8 @@ fn closed_pipe() -> Stdio {
     writer.into()
 }
 
-fn full_disk() -> Stdio {
+/// Returns a file to which every write fails with ENOSPC.
+fn full_device() -> Stdio {
     File::options()
         .write(true)
         .open("/dev/full")
@@ -77,14 +84,13 @@ const PRINTING_COMMANDS: [&[&str]; 14] = [
 
 #[tokio::test]
 async fn unwritable_output_is_an_error() {
-    let (portal, ..) = signed_in().await;
+    let (portal, ..) = start_with_signed_in_user().await;
     for arguments in PRINTING_COMMANDS {
-        for (output, cause) in [(full_disk(), "No space left"), (closed_pipe(), "Broken pipe")] {
+        for (output, cause) in [(full_device(), "No space left"), (closed_pipe(), "Broken pipe")] {
             let mut command = portal.command(arguments);
             command.stdout(output).stderr(Stdio::piped());
             let child = command.spawn().expect("started");
-            let output = tokio::task::spawn_blocking(|| child.wait_with_output().expect("ended"));
-            let output = output.await.expect("ran");
+            let output = wait_for_output(child).await;
             let errors = String::from_utf8_lossy(&output.stderr);
             let last = errors.lines().last().unwrap_or_default();
             assert!(
@@ -99,15 +105,14 @@ async fn unwritable_output_is_an_error() {
 
 #[tokio::test]
 async fn output_error_keeps_the_changes() {
-    let (portal, maria, clients) = signed_in().await;
+    let (portal, maria, clients) = start_with_signed_in_user().await;
     let mut command = portal.command(&["sessions", "revoke", "--user", &maria.email]);
     let child = command
-        .stdout(full_disk())
+        .stdout(full_device())
         .stderr(Stdio::piped())
         .spawn()
         .expect("started");
-    let output = tokio::task::spawn_blocking(|| child.wait_with_output().expect("ended"));
-    let (succeeded, _, err) = read_output(&output.await.expect("ran"));
+    let (succeeded, _, err) = read_output(&wait_for_output(child).await);
     assert!(
         !succeeded && err.contains("the changes of the command are kept"),
         "{err}"
@@ -119,8 +124,8 @@ async fn output_error_keeps_the_changes() {
 
 #[tokio::test]
 async fn unwritable_stderr_keeps_the_exit_status() {
-    let (portal, maria, _) = signed_in().await;
-    for error_output in [full_disk, closed_pipe] {
+    let (portal, maria, _) = start_with_signed_in_user().await;
+    for error_output in [full_device, closed_pipe] {
         for (arguments, expected) in [
             (&["user", "disable", "--email", "nobody@b.example"][..], 1),
             (&["user", "no-such-command"], 2),
@@ -128,7 +133,7 @@ async fn unwritable_stderr_keeps_the_exit_status() {
             (&["audit", "export", "--kind", "denied"], 0),
         ] {
             let mut command = portal.command(arguments);
-            // Log everything, so that the log meets the error too.
+            // Log at debug level, so that log writes fail too.
             command
                 .env("RUST_LOG", "debug")
                 .stdout(Stdio::null())
@@ -143,7 +148,7 @@ async fn unwritable_stderr_keeps_the_exit_status() {
 
 #[tokio::test]
 async fn revoke_all_without_terminal_needs_yes() {
-    let (portal, _, clients) = signed_in().await;
+    let (portal, _, clients) = start_with_signed_in_user().await;
     let refused = run_with_input(portal.command(&["sessions", "revoke", "--all"]), "2\n").await;
     let (succeeded, out, err) = read_output(&refused);
     assert!(!succeeded && out.is_empty(), "{out}");
@@ -164,7 +169,7 @@ async fn revoke_all_without_terminal_needs_yes() {
 
 #[tokio::test]
 async fn revoke_all_on_terminal_requires_the_session_count() {
-    let (portal, _, clients) = signed_in().await;
+    let (portal, _, clients) = start_with_signed_in_user().await;
     // `script` runs a command on its own terminal.
     let on_terminal = || {
         let plain = portal.command(&[]);
@@ -194,7 +199,7 @@ async fn revoke_all_on_terminal_requires_the_session_count() {
 
 #[tokio::test]
 async fn dry_run_counts_and_ends_nothing() {
-    let (portal, maria, clients) = signed_in().await;
+    let (portal, maria, clients) = start_with_signed_in_user().await;
     let aiko = portal.broker("aiko").await;
     let ended = portal.browser(CHROME).signed_in(&aiko).await;
     let id = ended.session().to_string();
@@ -228,7 +233,7 @@ async fn dry_run_counts_and_ends_nothing() {
 
 #[tokio::test]
 async fn revoke_explains_an_invalid_session_id() {
-    let (portal, ..) = signed_in().await;
+    let (portal, ..) = start_with_signed_in_user().await;
     let (succeeded, _, err) = portal.run(&["sessions", "revoke", "--id", "abc"]).await;
     assert!(!succeeded);
     assert!(
@@ -240,7 +245,7 @@ async fn revoke_explains_an_invalid_session_id() {
 
 #[tokio::test]
 async fn user_list_shows_what_administrators_see() {
-    let (portal, maria, _) = signed_in().await;
+    let (portal, maria, _) = start_with_signed_in_user().await;
     portal.admin("maria", "Harbour").await;
     let vera = portal.user("vera").role(Role::Vendor).create().await;
     portal.accounts().disable(&vera.email).await.expect("disabled");
@@ -320,6 +325,6 @@ async fn empty_user_list_prints_a_message() {
     let (succeeded, out, err) = portal.run(&["user", "list"]).await;
     assert!(succeeded, "{err}");
     assert!(out.starts_with("There are no users."), "{out}");
-    let output = output_of(portal.command(&["user", "list", "--json"])).await;
+    let output = run_command(portal.command(&["user", "list", "--json"])).await;
     assert_eq!(read_output(&output), (true, String::new(), String::new()));
 }

@@ -18,7 +18,7 @@ async fn method_not_allowed_has_code_and_allow_header() {
         .map(String::as_str)
         .chain(["/api/v1/nowhere", "/api/v1", "/api/session_state"])
     {
-        let place = path.replace("{id}", "nonsense");
+        let path_with_id = path.replace("{id}", "nonsense");
         for method in [
             Method::PUT,
             Method::PATCH,
@@ -27,21 +27,21 @@ async fn method_not_allowed_has_code_and_allow_header() {
             Method::DELETE,
             Method::GET,
         ] {
-            if place.ends_with("/events") && method == Method::GET {
+            if path_with_id.ends_with("/events") && method == Method::GET {
                 continue;
             }
-            let response = desktop.call(method.clone(), &place).await;
+            let response = desktop.call(method.clone(), &path_with_id).await;
             if response.status >= 400 {
                 let code = response.problem();
                 assert_eq!(
                     response.status == 405,
                     code == "method_not_allowed",
-                    "{method} {place}: {response:#?}"
+                    "{method} {path_with_id}: {response:#?}"
                 );
                 if response.status == 405 {
                     assert!(
                         response.header("allow").is_some(),
-                        "{method} {place}: {response:#?}"
+                        "{method} {path_with_id}: {response:#?}"
                     );
                     not_allowed += 1;
                 }
@@ -61,7 +61,7 @@ async fn not_found_names_the_missing_resource() {
         harbour,
         ..
     } = &organizations;
-    let hugos = portal.browser(CHROME).signed_in(hugo).await.session();
+    let hugo_session = portal.browser(CHROME).signed_in(hugo).await.session();
     let hugo = hugo.id.to_string();
     let words = |response: TestResponse| {
         let response = response.expect(404).json();
@@ -71,7 +71,7 @@ async fn not_found_names_the_missing_resource() {
             .map_or(response["what"].to_string(), str::to_owned)
     };
     assert!(words(ada.get("/api/v1/nowhere").await).contains("This address does not exist"));
-    assert!(words(ada.delete(&format!("/api/v1/sessions/{hugos}")).await).contains("That session"));
+    assert!(words(ada.delete(&format!("/api/v1/sessions/{hugo_session}")).await).contains("That session"));
     let body = json!({ "user_id": hugo });
     let response = ada.post("/api/v1/admin/sessions/revoke").json(&body).await;
     assert!(words(response).contains("That user"));
@@ -81,7 +81,7 @@ async fn not_found_names_the_missing_resource() {
         ("dismiss_security_notice", "notice_id", &hugo, "notice"),
         (
             "draw_admin",
-            "place",
+            "path_with_id",
             &"/dashboard/admin/nowhere".to_owned(),
             "address",
         ),
@@ -102,14 +102,14 @@ async fn requests_with_foreign_ids_are_recorded() {
         harbour,
         ..
     } = &organizations;
-    let hugos = portal.browser(CHROME).signed_in(hugo).await;
+    let hugo_session = portal.browser(CHROME).signed_in(hugo).await;
     let notice = portal
         .notices()
         .await
         .iter()
         .find(|row| row.user == hugo.id)
         .map(|row| row.id);
-    let (user, session) = (hugo.id.to_string(), hugos.session().to_string());
+    let (user, session) = (hugo.id.to_string(), hugo_session.session().to_string());
     let mut calls = vec![
         ada.delete(&format!("/api/v1/sessions/{session}")),
         ada.submit("revoke_session", &[("session_id", &session)]),
@@ -156,7 +156,7 @@ async fn requests_with_foreign_ids_are_recorded() {
             .await
             .expect(200);
     }
-    assert!(hugos.is_live().await);
+    assert!(hugo_session.is_live().await);
 }
 
 #[tokio::test]
@@ -195,10 +195,12 @@ async fn repeated_denials_are_recorded_sparsely() {
     let Organizations {
         portal, hugo, bea, ..
     } = &organizations;
-    let hugos = portal.browser(CHROME).signed_in(hugo).await.session();
+    let hugo_session = portal.browser(CHROME).signed_in(hugo).await.session();
     let bea = portal.desktop("mac").signed_in(bea).await;
     for _ in 0..120 {
-        bea.delete(&format!("/api/v1/sessions/{hugos}")).await.expect(404);
+        bea.delete(&format!("/api/v1/sessions/{hugo_session}"))
+            .await
+            .expect(404);
     }
     let denied = portal.audit("denied").await;
     assert_eq!(denied.len(), 11, "ten, and the hundredth");

@@ -19,11 +19,11 @@ const EVENTS: &str = "/api/v1/session/events";
 struct Scrape(String);
 
 impl Scrape {
-    async fn of(client: &Client) -> Self {
+    async fn fetch(client: &Client) -> Self {
         Self(client.get_text("/metrics").await)
     }
 
-    /// Returns the value of a series, named without the common prefix, 0 if it is missing.
+    /// Returns the value of a series, 0 if it is missing. `series` lacks the prefix `broker_portal_`.
     fn value(&self, series: &str) -> f64 {
         let line = self.0.lines().find_map(|line| {
             let (name, value) = line.strip_prefix("broker_portal_")?.rsplit_once(' ')?;
@@ -32,14 +32,14 @@ impl Scrape {
         line.unwrap_or_default()
     }
 
-    /// Returns what changed since an earlier scrape, and by how much. Ignores what always changes.
-    fn since(&self, before: &Scrape) -> Vec<(String, f64)> {
-        let moved = self.0.lines().filter_map(|line| {
+    /// Returns the series that increased since an earlier scrape, with their increase.
+    fn increases_since(&self, before: &Scrape) -> Vec<(String, f64)> {
+        let increases = self.0.lines().filter_map(|line| {
             let (name, value) = line.strip_prefix("broker_portal_")?.rsplit_once(' ')?;
-            let by = value.parse::<f64>().expect("a number") - before.value(name);
-            (by > 0.0).then(|| (name.to_owned(), by))
+            let increase = value.parse::<f64>().expect("a number") - before.value(name);
+            (increase > 0.0).then(|| (name.to_owned(), increase))
         });
-        moved.collect()
+        increases.collect()
     }
 
     /// Returns the names of the metrics.
@@ -50,7 +50,7 @@ impl Scrape {
             .collect()
     }
 
-    /// Returns the names for queries, including the parts of histograms.
+    /// Returns the names of all series; a histogram has `_bucket`, `_sum` and `_count`.
     fn series_names(&self) -> BTreeSet<String> {
         let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let names = types.flat_map(|line| {
@@ -66,18 +66,22 @@ impl Scrape {
     }
 }
 
-/// Performs an action and returns the changed series of these families.
-async fn changes_after(portal: &Portal, families: &[&str], act: impl AsyncFnOnce()) -> Vec<(String, f64)> {
-    let before = Scrape::of(&portal.anonymous()).await;
-    act().await;
-    let after = Scrape::of(&portal.anonymous()).await;
+/// Runs an action and returns the increased series of these metrics.
+async fn increases_during(
+    portal: &Portal,
+    families: &[&str],
+    action: impl AsyncFnOnce(),
+) -> Vec<(String, f64)> {
+    let before = Scrape::fetch(&portal.anonymous()).await;
+    action().await;
+    let after = Scrape::fetch(&portal.anonymous()).await;
     let of_families = |name: &str| {
         families
             .iter()
             .any(|family| name.split('{').next() == Some(*family))
     };
     after
-        .since(&before)
+        .increases_since(&before)
         .into_iter()
         .filter(|(name, _)| of_families(name))
         .collect()
@@ -87,7 +91,7 @@ fn once(series: &str) -> Vec<(String, f64)> {
     vec![(series.to_owned(), 1.0)]
 }
 
-const COUNTS: [&str; 4] = [
+const EVENT_COUNTERS: [&str; 4] = [
     "sign_ins_total",
     "refreshes_total",
     "sessions_ended_total",
@@ -102,18 +106,18 @@ async fn every_action_increments_only_its_counter() {
 
     let signed_in = || once(r#"sign_ins_total{outcome="signed_in"}"#);
     for client in [&chrome, &mac] {
-        let moved = changes_after(&portal, &COUNTS, async || {
+        let increases = increases_during(&portal, &EVENT_COUNTERS, async || {
             client.clone().signed_in(&maria).await;
         });
-        assert_eq!(moved.await, signed_in());
+        assert_eq!(increases.await, signed_in());
     }
     let stranger = portal.browser(FIREFOX).at("203.0.113.9");
     for (status, outcome) in [(401, "refused"), (429, "throttled")] {
-        let moved = changes_after(&portal, &COUNTS, async || {
+        let increases = increases_during(&portal, &EVENT_COUNTERS, async || {
             stranger.try_sign_in(&maria.email, "wrong").await.expect(status);
         });
         assert_eq!(
-            moved.await,
+            increases.await,
             once(&format!(r#"sign_ins_total{{outcome="{outcome}"}}"#))
         );
     }
@@ -121,29 +125,29 @@ async fn every_action_increments_only_its_counter() {
     let first = mac.refresh_token();
     let refreshed = |outcome: &str| once(&format!(r#"refreshes_total{{outcome="{outcome}"}}"#));
     for outcome in ["exchanged", "repeated"] {
-        let moved = changes_after(&portal, &COUNTS, async || {
+        let increases = increases_during(&portal, &EVENT_COUNTERS, async || {
             let response = mac.exchange(&first).await.expect(200);
             mac.take_tokens(&response);
         });
-        assert_eq!(moved.await, refreshed(outcome));
+        assert_eq!(increases.await, refreshed(outcome));
     }
-    let moved = changes_after(&portal, &COUNTS, async || {
+    let increases = increases_during(&portal, &EVENT_COUNTERS, async || {
         mac.exchange("AAAAAAAAAAAAAAAAAAAAAA").await.expect(401);
     });
-    assert_eq!(moved.await, refreshed("refused"));
+    assert_eq!(increases.await, refreshed("refused"));
     mac.refresh().await.expect(200);
-    let moved = changes_after(&portal, &COUNTS, async || {
+    let increases = increases_during(&portal, &EVENT_COUNTERS, async || {
         mac.exchange(&first).await.expect(401);
     });
     let mut reused = refreshed("reused");
     reused.extend(once(r#"sessions_ended_total{reason="token_reuse"}"#));
-    assert_eq!(moved.await, reused);
+    assert_eq!(increases.await, reused);
 
-    let moved = changes_after(&portal, &COUNTS, async || {
+    let increases = increases_during(&portal, &EVENT_COUNTERS, async || {
         chrome.revoke_scope("all").await;
     });
     assert_eq!(
-        moved.await,
+        increases.await,
         once(r#"sessions_ended_total{reason="signed_out_everywhere"}"#)
     );
 }
@@ -164,10 +168,13 @@ async fn ended_sessions_count_only_after_commit() {
             tx.commit().await.expect("committed");
         }
     };
-    let moved = changes_after(&portal, &COUNTS, async || end(false).await).await;
-    assert_eq!(moved, []);
-    let moved = changes_after(&portal, &COUNTS, async || end(true).await).await;
-    assert_eq!(moved, once(r#"sessions_ended_total{reason="revoked_by_admin"}"#));
+    let increases = increases_during(&portal, &EVENT_COUNTERS, async || end(false).await).await;
+    assert_eq!(increases, []);
+    let increases = increases_during(&portal, &EVENT_COUNTERS, async || end(true).await).await;
+    assert_eq!(
+        increases,
+        once(r#"sessions_ended_total{reason="revoked_by_admin"}"#)
+    );
 }
 
 #[tokio::test]
@@ -177,11 +184,11 @@ async fn credential_checks_are_counted_by_result() {
     let invented = portal.desktop("mac");
     invented.set_access_token("AAAAAAAAAAAAAAAAAAAAAA");
     let check = async |client: &Client, status: u16, outcome: &str| {
-        let moved = changes_after(&portal, &["session_checks_total"], async || {
+        let increases = increases_during(&portal, &["session_checks_total"], async || {
             client.get("/api/v1/session_state").await.expect(status);
         });
         assert_eq!(
-            moved.await,
+            increases.await,
             once(&format!(r#"session_checks_total{{outcome="{outcome}"}}"#))
         );
     };
@@ -198,7 +205,7 @@ async fn requests_are_counted_by_route_pattern() {
     let families = ["http_requests_total", "http_request_duration_seconds_count"];
     let request = async |method: &str, path: &str, pattern: &str, status: u16| {
         let known = Method::from_bytes(method.as_bytes()).expect("a method");
-        let moved = changes_after(&portal, &families, async || {
+        let increases = increases_during(&portal, &families, async || {
             chrome.call(known, path).await.expect(status);
         });
         let method = if method == "BREW" { "other" } else { method };
@@ -211,12 +218,12 @@ async fn requests_are_counted_by_route_pattern() {
             ),
         ];
         // The scrape before was counted in between.
-        let moved: Vec<_> = moved.await;
-        let moved: Vec<_> = moved
+        let increases: Vec<_> = increases.await;
+        let increases: Vec<_> = increases
             .into_iter()
             .filter(|(name, _)| !name.contains(r#"route="/metrics""#))
             .collect();
-        assert_eq!(moved, expected);
+        assert_eq!(increases, expected);
     };
     let one = format!("/api/v1/sessions/{}", uuid::Uuid::new_v4());
     request("DELETE", &one, "/api/v1/sessions/{id}", 404).await;
@@ -225,7 +232,10 @@ async fn requests_are_counted_by_route_pattern() {
     request("GET", "/robots.txt?x=1", "/robots.txt", 200).await;
     request("BREW", "/healthz", "/healthz", 405).await;
     let pkg = chrome.get("/pkg/nothing-here.js").await.expect(404);
-    assert!(!Scrape::of(&chrome).await.0.contains("nothing-here"), "{pkg:?}");
+    assert!(
+        !Scrape::fetch(&chrome).await.0.contains("nothing-here"),
+        "{pkg:?}"
+    );
 }
 
 #[tokio::test]
@@ -238,17 +248,17 @@ async fn revocation_and_stream_close_count_per_node() {
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     let streams = [mac.get(EVENTS).stream().await, mac.get(EVENTS).stream().await];
     let (here, there) = (portal.anonymous(), portal.anonymous().via(&node.router));
-    assert_eq!(Scrape::of(&here).await.value("open_streams"), 0.0);
-    assert_eq!(Scrape::of(&there).await.value("open_streams"), 2.0);
+    assert_eq!(Scrape::fetch(&here).await.value("open_streams"), 0.0);
+    assert_eq!(Scrape::fetch(&there).await.value("open_streams"), 2.0);
 
     chrome.revoke_scope("others").await;
     let closed = "session_end_to_streams_closed_seconds_count";
     let [first, last] = streams;
     first.until_closed().await;
     // The other stream is not read yet, so it is not closed.
-    assert_eq!(Scrape::of(&there).await.value(closed), 0.0);
+    assert_eq!(Scrape::fetch(&there).await.value(closed), 0.0);
     last.until_closed().await;
-    let (here, there) = (Scrape::of(&here).await, Scrape::of(&there).await);
+    let (here, there) = (Scrape::fetch(&here).await, Scrape::fetch(&there).await);
     let ended = r#"sessions_ended_total{reason="revoked"}"#;
     assert_eq!((here.value(ended), there.value(ended)), (1.0, 0.0));
     // Once per session, with its last stream.
@@ -276,7 +286,7 @@ async fn event_age_uses_the_portals_clock() {
         .await
         .expect("read");
     stream.until_closed().await;
-    let scrape = Scrape::of(&portal.anonymous()).await;
+    let scrape = Scrape::fetch(&portal.anonymous()).await;
     for name in ["event_age_seconds", "session_end_to_streams_closed_seconds"] {
         let within = |limit: &str| scrape.value(&format!(r#"{name}_bucket{{le="{limit}"}}"#));
         assert_eq!(within("15"), 0.0, "{}", scrape.0);
@@ -291,7 +301,7 @@ async fn scrape_reports_database_outage() {
     let maria = portal.broker("maria").await;
     let chrome = portal.browser(CHROME).signed_in(&maria).await;
     health_check::update_metrics(&portal.state).await;
-    let scrape = Scrape::of(&portal.anonymous()).await;
+    let scrape = Scrape::fetch(&portal.anonymous()).await;
     for check in ["database", "migrations", "listener", "cleanup", "audit_seal"] {
         assert_eq!(
             scrape.value(&format!(r#"check_ok{{check="{check}"}}"#)),
@@ -304,7 +314,7 @@ async fn scrape_reports_database_outage() {
     assert_eq!(scrape.value("database_connections_max"), 16.0);
     // A connection becomes idle shortly after its response.
     let idle = async || {
-        let scrape = Scrape::of(&portal.anonymous()).await;
+        let scrape = Scrape::fetch(&portal.anonymous()).await;
         scrape.value(r#"database_connections{state="idle"}"#) >= 1.0
     };
     tokio::time::timeout(Duration::from_secs(20), async { while !idle().await {} })
@@ -312,24 +322,29 @@ async fn scrape_reports_database_outage() {
         .expect("an idle connection");
 
     let outage = portal.disconnect_database().await;
-    let before = Scrape::of(&portal.anonymous()).await;
+    let before = Scrape::fetch(&portal.anonymous()).await;
     // The first requests get broken connections.
     for _ in 0..Database::MAX_CONNECTIONS {
         chrome.get("/api/v1/session_state").await.expect(503);
     }
-    let moved = Scrape::of(&portal.anonymous()).await.since(&before);
-    let by = |series: &str| moved.iter().find(|(name, _)| name == series).map(|(_, by)| *by);
+    let increases = Scrape::fetch(&portal.anonymous()).await.increases_since(&before);
+    let by = |series: &str| {
+        increases
+            .iter()
+            .find(|(name, _)| name == series)
+            .map(|(_, by)| *by)
+    };
     assert_eq!(
         by(r#"session_checks_total{outcome="unavailable"}"#),
         Some(16.0),
-        "{moved:?}"
+        "{increases:?}"
     );
     assert!(
         by(r#"database_connection_failures_total{reason="unreachable"}"#) >= Some(1.0),
-        "{moved:?}"
+        "{increases:?}"
     );
     health_check::update_metrics(&portal.state).await;
-    let scrape = Scrape::of(&portal.anonymous()).await;
+    let scrape = Scrape::fetch(&portal.anonymous()).await;
     assert_eq!(scrape.value("ready"), 0.0);
     assert_eq!(scrape.value(r#"check_ok{check="database"}"#), 0.0);
     outage.end().await;
@@ -362,7 +377,7 @@ async fn delayed_jobs_are_reported_but_keep_readiness() {
                 check["name"].as_str().expect("a name").to_owned()
             })
             .collect();
-        (wrong, Scrape::of(&portal.anonymous()).await)
+        (wrong, Scrape::fetch(&portal.anonymous()).await)
     };
     let (wrong, scrape) = look().await;
     assert_eq!(wrong, Vec::<String>::new());
@@ -494,10 +509,10 @@ async fn busy(portal: &Portal) -> (Scrape, Vec<String>) {
     seen.push(mac.access_token());
     chrome.revoke(mac.session()).await;
     stream.until_closed().await;
-    let strange = Method::from_bytes(b"MARIA").expect("a method");
-    chrome.call(strange, "/dashboard").await;
+    let unknown_method = Method::from_bytes(b"MARIA").expect("a method");
+    chrome.call(unknown_method, "/dashboard").await;
     health_check::update_metrics(&portal.state).await;
-    (Scrape::of(&portal.anonymous()).await, seen)
+    (Scrape::fetch(&portal.anonymous()).await, seen)
 }
 
 #[tokio::test]

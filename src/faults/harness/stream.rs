@@ -21,19 +21,19 @@ impl EventStream {
             connection,
             text: String::new(),
         };
-        stream.until("welcome").await;
+        stream.read_until("welcome").await;
         stream
     }
 
     /// Reads until this text arrives.
-    pub async fn until(&mut self, told: &str) {
-        while !self.text.contains(told) {
-            assert!(self.read().await, "closed before {told}: {}", self.text);
+    pub async fn read_until(&mut self, text: &str) {
+        while !self.text.contains(text) {
+            assert!(self.read().await, "closed before {text}: {}", self.text);
         }
     }
 
-    /// Reads until the stream ends. `true`: the server ended the response properly.
-    pub async fn closed_by_server(&mut self) -> bool {
+    /// Reads to the end of the stream. Returns whether the server sent the final chunk.
+    pub async fn read_to_end(&mut self) -> bool {
         while self.read().await {}
         self.text.ends_with("0\r\n\r\n")
     }
@@ -42,14 +42,14 @@ impl EventStream {
     async fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let read = timeout(TIMEOUT, self.connection.read(&mut bytes)).await;
-        let count = read.expect("something is told in time").unwrap_or_default();
+        let count = read.expect("data within the timeout").unwrap_or_default();
         self.text += &String::from_utf8_lossy(&bytes[..count]);
         count > 0
     }
 
     /// Returns the reconnection delay in milliseconds.
-    pub fn retry(&self) -> u64 {
+    pub fn retry_delay_ms(&self) -> u64 {
         let value = self.text.lines().find_map(|line| line.strip_prefix("retry:"));
-        value.expect("a time").trim().parse().expect("a number")
+        value.expect("a retry field").trim().parse().expect("a number")
     }
 }

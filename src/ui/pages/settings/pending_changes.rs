@@ -80,9 +80,13 @@ impl PendingChanges {
         self.finish(others, text);
     }
 
+    /// Hides rows and moves the focus to the title. Rows that are hidden already leave the focus where the user moved it.
     fn hide(self, gone: &[SessionId]) {
-        self.hidden.update(|hidden| hidden.extend(gone));
-        browser::focus(TITLE);
+        let is_hidden = |id: &SessionId| self.hidden.with_untracked(|hidden| hidden.contains(id));
+        if !gone.iter().all(is_hidden) {
+            self.hidden.update(|hidden| hidden.extend(gone));
+            browser::focus(TITLE);
+        }
     }
 
     fn finish(self, gone: &[SessionId], text: String) {
