@@ -407,8 +407,8 @@ async fn only_administrators_get_in() {
     let chrome = portal.browser(CHROME).signed_in(nora).await;
     let html = chrome.get(PATH).await.expect(403).body;
     assert!(html.contains("This page is for administrators") && !html.contains("bea@"));
-    let drawn = chrome.submit("draw_admin", &[("place", PATH)]).await;
-    drawn.assert_code(403, "forbidden");
+    let rendered = chrome.submit("draw_admin", &[("place", PATH)]).await;
+    rendered.assert_code(403, "forbidden");
     let response = portal.anonymous().get(PATH).await;
     assert_eq!(response.location(), format!("/login?next={PATH}"));
 }
@@ -460,14 +460,14 @@ async fn names_do_not_reorder_the_text_around_them() {
         format!("/dashboard/admin/sessions?session={session}&ask=end_one"),
     ] {
         let html = root.get_text(&path).await.replace("<!>", "");
-        let (_, drawn) = html.split_once("<header class=\"page-head\"").expect("the page");
-        let isolated = drawn.matches(&format!("<bdi>{name}</bdi>")).count()
-            + drawn
+        let (_, rendered) = html.split_once("<header class=\"page-head\"").expect("the page");
+        let isolated = rendered.matches(&format!("<bdi>{name}</bdi>")).count()
+            + rendered
                 .matches(&format!("<bdi class=\"row-name\">{name}</bdi>"))
                 .count();
         assert!(isolated >= 3, "{path}: {html}");
         assert_eq!(
-            drawn.matches(&format!(">{name}<")).count(),
+            rendered.matches(&format!(">{name}<")).count(),
             isolated,
             "{path}: {html}"
         );

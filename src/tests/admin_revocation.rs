@@ -94,7 +94,7 @@ async fn revoking_a_user_rejects_sign_ins_in_progress() {
     assert_eq!(
         portal.epoch(bea.id).await,
         before + 1,
-        "whoever has looked at the password already comes too late"
+        "a password that was already checked is rejected"
     );
     for client in both {
         assert_eq!(client.end_reason().await, "revoked_by_admin");

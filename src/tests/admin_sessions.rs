@@ -149,10 +149,10 @@ async fn only_administrators_get_in_on_every_route() {
             format!("/login?next=/dashboard/admin/{page}")
         );
     }
-    let drawn = nora
+    let fragment = nora
         .submit("draw_admin", &[("place", "/dashboard/admin/sessions")])
         .await;
-    drawn.assert_code(403, "forbidden");
+    fragment.assert_code(403, "forbidden");
     let bea = brokerages.bea.id.to_string();
     let now = "2099-01-01T00:00:00.000Z";
     let calls: [(&str, Vec<(&str, &str)>); 5] = [

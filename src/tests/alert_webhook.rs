@@ -217,7 +217,7 @@ async fn webhook_signature_can_be_verified() {
         (&expected["id"], &json!("cleared"))
     );
     assert_ne!(cleared.header("webhook-id"), raised.header("webhook-id"));
-    assert_eq!(deliver(&portal).await, 0, "each is told once");
+    assert_eq!(deliver(&portal).await, 0, "each message is sent once");
     let list = alerts::list(&portal.state.database).await.expect("the alerts");
     let outcomes: Vec<_> = list.recent[0]
         .deliveries

@@ -279,7 +279,7 @@ fn all_operations(described: &Description) -> BTreeSet<String> {
     server_fns.chain(described.operations()).collect()
 }
 
-/// Checks each operation that changes something, in a world of its own with live sessions.
+/// Checks each operation that changes something, each with its own portal and live sessions.
 async fn check_actions(check: impl AsyncFn(World, &str, Use)) {
     let spare = World::build().await;
     let operations = all_operations(&Description::fetch(&spare.portal).await);

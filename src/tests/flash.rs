@@ -118,8 +118,8 @@ async fn message_is_shown_once_by_its_page() {
         assert!(!page.body.contains(DISABLED), "{name}");
     }
     root.call(Method::HEAD, PEOPLE).await.expect(200);
-    let drawn = root.submit("draw_admin", &[("place", PEOPLE)]).await;
-    assert!(!drawn.body.contains(DISABLED));
+    let fragment = root.submit("draw_admin", &[("place", PEOPLE)]).await;
+    assert!(!fragment.body.contains(DISABLED));
     root.get("/api/v1/sessions").await.expect(200);
 
     let (statements, page) = office

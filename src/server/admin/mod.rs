@@ -26,7 +26,7 @@ pub mod health;
 mod html;
 pub mod list_page;
 mod load_dialog;
-mod paths;
+pub mod paths;
 mod pending_action;
 pub mod people;
 pub mod sessions;
@@ -75,7 +75,7 @@ pub async fn render_page(path: &str, request: PageRequest<'_>) -> Result<String,
             let chain = load_chain_status(&request.admin.state).await?;
             audit::render(load_page(request).await?, &chain)
         }
-        health::PATH => health::render(health::load_health_page(request).await?),
+        paths::HEALTH => health::render(health::load_health_page(request).await?),
         _ => return Err(AppError::NotFound(Resource::Address)),
     })
 }

@@ -196,7 +196,7 @@ pub async fn admin_test_alerts(
         let allowed = reauthenticate(&admin, password).await?;
         alerts::send_test(&admin).await?;
         request_context::renew_password_check(&admin.caller, allowed).await?;
-        Ok(AdminFormResult::complete(FlashCode::TestAlertSent, admin::health::PATH.to_owned(), 0).await)
+        Ok(AdminFormResult::complete(FlashCode::TestAlertSent, admin::paths::HEALTH.to_owned(), 0).await)
     })
     .await
 }

@@ -6,5 +6,4 @@ mod query;
 mod view;
 
 pub use load::load_health_page;
-pub use query::PATH;
 pub use view::render;

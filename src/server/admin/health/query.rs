@@ -2,8 +2,6 @@
 
 use domain::{query::query_param, statistics::Period};
 
-pub use crate::server::admin::paths::HEALTH as PATH;
-
 /// The period of the charts. An unknown one is the last day.
 pub(super) fn parse_period(query: &str) -> Period {
     match query_param(query, "period").as_deref() {

@@ -6,7 +6,6 @@ use leptos::prelude::*;
 use super::{
     chart,
     load::{HealthPage, PortalHealth},
-    query::PATH,
 };
 use domain::{
     alert::{Alert, AlertList, Delivery, DeliveryOutcome},
@@ -19,7 +18,10 @@ use crate::{
         icon::{Icon, IconName},
         notice::Tone,
     },
-    server::admin::html::{age, moment, notice, tabs, to_html},
+    server::admin::{
+        html::{age, moment, notice, tabs, to_html},
+        paths::HEALTH,
+    },
 };
 
 /// Renders the page.
@@ -38,7 +40,7 @@ pub fn render(page: HealthPage) -> String {
     let period = statistics.period;
     let choice = |of: Period, query: &'static str, label: &'static str| {
         view! {
-            <a href=format!("{PATH}{query}") data-noscroll="" aria-current=(period == of).then_some("true")>
+            <a href=format!("{HEALTH}{query}") data-noscroll="" aria-current=(period == of).then_some("true")>
                 {label}
             </a>
         }
@@ -80,7 +82,7 @@ pub fn render(page: HealthPage) -> String {
             <h1>"Health"</h1>
             <p class="lead">{whose}</p>
         </header>
-        {tabs(PATH)}
+        {tabs(HEALTH)}
         {outcome.map(|text| notice(Tone::Success, text))}
         {portal.map(|portal| view_portal(portal, now))}
         <div class="chart-head">
@@ -165,7 +167,7 @@ fn view_portal(portal: PortalHealth, now: DateTime<Utc>) -> AnyView {
     let test = if has_webhook {
         view! {
             <form class="form short" method="post" action="/api/admin_test_alerts" data-send="">
-                <input type="hidden" name="next" value=PATH />
+                <input type="hidden" name="next" value=HEALTH />
                 {password}
                 <div role="alert" data-problem=""></div>
                 <p class="actions">

@@ -294,10 +294,17 @@ impl Accounts {
 }
 
 async fn lock_user(conn: &mut Connection, email: &str) -> Result<UserId, AccountError> {
-    let missing = || AccountError::NoSuchUser(email.to_owned());
-    let user = users::find_by_email(conn, email).await?.ok_or_else(missing)?.id;
-    users::lock(conn, user).await?.ok_or_else(missing)?;
+    let user = find_user(conn, email).await?;
+    let locked = users::lock(conn, user).await?;
+    locked.ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?;
     Ok(user)
+}
+
+async fn find_user(conn: &mut Connection, email: &str) -> Result<UserId, AccountError> {
+    let found = users::find_by_email(conn, email).await?;
+    Ok(found
+        .ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?
+        .id)
 }
 
 /// Longest name of a user or an organization, in characters.

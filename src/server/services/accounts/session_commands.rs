@@ -1,14 +1,15 @@
 //! Operators list and revoke sessions.
 
 use domain::{
-    ids::SessionId,
+    ids::{SessionId, UserId},
     session::{EndReason, Session},
     session_filter::SessionFilter,
     user::User,
 };
 
-use super::{AccountError, Accounts, lock_user};
+use super::{AccountError, Accounts, find_user, lock_user};
 use crate::server::{
+    database::Transaction,
     services::{revoke, session_view},
     store::{
         audit::Actor,
@@ -50,9 +51,7 @@ impl Accounts {
         let mut only = None;
         match target {
             RevokeTarget::User(email) => {
-                let found = users::find_by_email(conn, email).await?;
-                let missing = || AccountError::NoSuchUser(email.to_owned());
-                filter.user = Some(found.ok_or_else(missing)?.id);
+                filter.user = Some(find_user(conn, email).await?);
             }
             RevokeTarget::Session(id) => only = Some(id),
             RevokeTarget::Everyone => {}
@@ -83,15 +82,7 @@ impl Accounts {
     pub async fn revoke_user(&self, email: &str, note: Option<&str>) -> Result<usize, AccountError> {
         let mut tx = self.database.begin().await?;
         let user = lock_user(&mut tx, email).await?;
-        let ended = revoke::revoke_all(
-            &mut tx,
-            user,
-            EndReason::RevokedByAdmin,
-            note,
-            Actor::default(),
-            self.clock.now(),
-        )
-        .await?;
+        let ended = self.revoke_all(&mut tx, user, note).await?;
         tx.commit().await?;
         Ok(ended)
     }
@@ -128,15 +119,7 @@ impl Accounts {
         for &user in &people {
             let mut tx = self.database.begin().await?;
             users::lock(&mut tx, user).await?;
-            ended += revoke::revoke_all(
-                &mut tx,
-                user,
-                EndReason::RevokedByAdmin,
-                note,
-                Actor::default(),
-                self.clock.now(),
-            )
-            .await?;
+            ended += self.revoke_all(&mut tx, user, note).await?;
             tx.commit().await?;
         }
         // Rejects sign-ins in progress, which have no session yet.
@@ -152,24 +135,29 @@ impl Accounts {
         Ok(ended)
     }
 
+    /// Revokes all sessions of a user whose row is locked, for an operator.
+    async fn revoke_all(
+        &self,
+        tx: &mut Transaction,
+        user: UserId,
+        note: Option<&str>,
+    ) -> sqlx::Result<usize> {
+        let (reason, actor) = (EndReason::RevokedByAdmin, Actor::default());
+        revoke::revoke_all(tx, user, reason, note, actor, self.clock.now()).await
+    }
+
     /// The live sessions of a user, or of all users.
     ///
     /// # Errors
     /// [`AccountError::NoSuchUser`].
     pub async fn list_sessions(&self, email: Option<&str>) -> Result<Vec<(User, Session)>, AccountError> {
         let now = self.clock.now();
+        let conn = &mut *self.database.connection().await?;
         let user = match email {
             None => None,
-            Some(email) => {
-                let found = users::find_by_email(&mut *self.database.connection().await?, email).await?;
-                Some(
-                    found
-                        .ok_or_else(|| AccountError::NoSuchUser(email.to_owned()))?
-                        .id,
-                )
-            }
+            Some(email) => Some(find_user(conn, email).await?),
         };
-        let listed = sessions::list_live(&mut *self.database.connection().await?, user, now).await?;
+        let listed = sessions::list_live(conn, user, now).await?;
         let view = |listed: UserSession| (listed.user, session_view::build(listed.session, None, None));
         Ok(listed.into_iter().map(view).collect())
     }
